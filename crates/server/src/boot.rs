@@ -2,16 +2,20 @@
 //!
 //! ```text
 //! arguments ─► configuration ─► daemon ─► node ─► sockets ─► workers ─► dataset (start_load.rs)
-//!                       housekeeper: signals, cron, snapshots ─► exit code ─► this thread
+//!                   housekeeper: signals, cron, snapshots ─► exit code ─► the thread "end"
 //! ```
-//! The main thread only waits for the end: whoever decides on it may hold the gate, and keeps it
-//! for good, so nobody who needs the gate could be relied on to carry it out.
+//! The main thread is worker 0: the system hands a process's SIGSTOP to its main thread, which
+//! stops the others, so a server with one worker that was stopped answers nothing any more, even
+//! where the machine is busy. The end has a thread that does nothing else: whoever decides on it
+//! may hold the gate, and keeps it for good, so nobody who needs the gate could be relied on to
+//! carry it out.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tandem_base::{REDIS_VERSION, ReplId, TANDEM_VERSION};
 use tandem_engine::commands;
@@ -37,8 +41,8 @@ use crate::start_load::StartLoad;
 use crate::worker::WorkerLoop;
 use crate::{crash, descriptors, files, jobs, memory, reconfigure, temp_files, tls};
 
-/// Runs the server named by `args` (the program's name first) until its end; returns the exit
-/// code.
+/// Runs the server named by `args` (the program's name first). Returns the exit code of one that
+/// could not start, or had nothing to serve; one that has started ends the process.
 pub fn run(args: &[OsString], allocator: Allocator) -> i32 {
     memory::set_allocator(allocator);
     let bytes: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
@@ -83,18 +87,14 @@ pub fn run(args: &[OsString], allocator: Allocator) -> i32 {
             return 1;
         }
     };
-    match serve(config, config_file, command_line.is_empty()) {
-        Ok(code) => code,
-        Err(line) => {
-            if !line.is_empty() {
-                stderr(format!("{line}\n").as_bytes());
-            }
-            1
-        }
+    let Err(line) = serve(config, config_file, command_line.is_empty());
+    if !line.is_empty() {
+        stderr(format!("{line}\n").as_bytes());
     }
+    1
 }
 
-fn serve(config: Config, config_file: Option<Vec<u8>>, bare: bool) -> Result<i32, String> {
+fn serve(config: Config, config_file: Option<Vec<u8>>, bare: bool) -> Result<Infallible, String> {
     let log = Arc::new(LogSink::new());
     log.set_level(config.loglevel());
     log.set_file(config.logfile());
@@ -159,29 +159,22 @@ fn serve(config: Config, config_file: Option<Vec<u8>>, bare: bool) -> Result<i32
     *lock(&host.starter) = starter;
     let begun = begin(&node, &host, &shared, background);
     // Of a server that has ended or never began nothing is left that another could take for one.
-    let pidfile = begun.inspect_err(|_| lock(&shared.listeners).remove_unix_file(&node))?;
-    let code = host.wait_for_end();
-    shared.temp_files.close();
-    if let Some(pidfile) = pidfile {
-        node.log(Level::Notice, "Removing the pid file.");
-        pidfile.remove();
+    let epoll = begun.inspect_err(|_| lock(&shared.listeners).remove_unix_file(&node))?;
+    work(&node, &shared, 0, epoll);
+    // It could not go on, and the end has been told.
+    loop {
+        std::thread::park();
     }
-    lock(&shared.listeners).remove_unix_file(&node);
-    if code == 0 {
-        node.log(Level::Warning, "Redis is now ready to exit, bye bye...");
-    }
-    // The operating system takes memory back faster than we could free it.
-    Ok(code)
 }
 
-/// From open sockets to threads that serve them. The file with the process id comes when nothing
-/// that the configuration says can fail any more.
+/// From open sockets to threads that serve them, all but the first worker, whose poll it returns.
+/// The file with the process id comes when nothing that the configuration says can fail any more.
 fn begin(
     node: &Arc<Node>,
     host: &Arc<ServerHost>,
     shared: &Arc<Shared>,
     background: bool,
-) -> Result<Option<PidFile>, String> {
+) -> Result<OwnedFd, String> {
     // The reason is in the log.
     host.oom.apply(node).map_err(|_| String::new())?;
     node.log(Level::Warning, "Server initialized");
@@ -201,20 +194,21 @@ fn begin(
     let workers = shared.loads.len();
     // Clients, who may take the last descriptor, come with the first worker.
     let descriptor = |_| Poll::descriptor().map_err(|error| os_words(&error));
-    let mut epolls = (0..=workers).map(descriptor).collect::<Result<Vec<_>, _>>()?;
-    let epoll = epolls.pop().expect("one more than workers, for the housekeeper");
+    let of_first = descriptor(0)?;
+    let of_others = (1..workers).map(descriptor).collect::<Result<Vec<_>, _>>()?;
+    let of_housekeeper = descriptor(workers)?;
     let pidfile = PidFile::create(node.config().pidfile(), background);
-    let started = start_workers(node, shared, epolls)
+    let pidfile = Arc::new(Mutex::new(pidfile));
+    start_end(node, host, shared, &pidfile)
+        .and_then(|()| start_workers(node, shared, of_others))
         .and_then(|()| dataset.run().map_err(|error| os_words(&error)))
-        .and_then(|()| start_housekeeper(node, host, shared, epoll, workers));
-    match (started, pidfile) {
-        (Ok(()), pidfile) => Ok(pidfile),
-        (Err(why), None) => Err(why),
-        (Err(why), Some(pidfile)) => {
-            pidfile.remove();
-            Err(why)
-        }
-    }
+        .and_then(|()| start_housekeeper(node, host, shared, of_housekeeper, workers))
+        .map(|()| of_first)
+        .inspect_err(|_| {
+            if let Some(pidfile) = lock(&pidfile).take() {
+                pidfile.remove();
+            }
+        })
 }
 
 fn make_node(
@@ -268,23 +262,51 @@ fn start_workers(
     shared: &Arc<Shared>,
     epolls: Vec<OwnedFd>,
 ) -> Result<(), String> {
-    for (index, epoll) in epolls.into_iter().enumerate() {
+    for (index, epoll) in (1..).zip(epolls) {
         let (node, shared) = (Arc::clone(node), Arc::clone(shared));
         let name = format!("worker-{index}");
         std::thread::Builder::new()
             .name(name)
-            .spawn(move || {
-                let poll = Poll::on(epoll);
-                let worker = WorkerLoop::new(Arc::clone(&node), shared, index, poll);
-                // A worker without its poll can serve nobody: the process ends.
-                let Err(error) = worker.and_then(WorkerLoop::run);
-                let line = format!("Worker {index} cannot go on: {}", os_words(&error));
-                node.log(Level::Warning, &line);
-                node.host.exit(1);
-            })
+            .spawn(move || work(&node, &shared, index, epoll))
             .map_err(|error| os_words(&error))?;
     }
     Ok(())
+}
+
+/// Worker `index`, on the calling thread. A worker without its poll can serve nobody: when this
+/// returns, the end has been told.
+fn work(node: &Arc<Node>, shared: &Arc<Shared>, index: usize, epoll: OwnedFd) {
+    let worker = WorkerLoop::new(Arc::clone(node), Arc::clone(shared), index, Poll::on(epoll));
+    let Err(error) = worker.and_then(WorkerLoop::run);
+    node.log(Level::Warning, &format!("Worker {index} cannot go on: {}", os_words(&error)));
+    node.host.exit(1);
+}
+
+/// The thread that waits for the end, tidies up and ends the process.
+fn start_end(
+    node: &Arc<Node>,
+    host: &Arc<ServerHost>,
+    shared: &Arc<Shared>,
+    pidfile: &Arc<Mutex<Option<PidFile>>>,
+) -> Result<(), String> {
+    let (node, host, shared) = (Arc::clone(node), Arc::clone(host), Arc::clone(shared));
+    let pidfile = Arc::clone(pidfile);
+    let end = move || {
+        let code = host.wait_for_end();
+        shared.temp_files.close();
+        if let Some(pidfile) = lock(&pidfile).take() {
+            node.log(Level::Notice, "Removing the pid file.");
+            pidfile.remove();
+        }
+        lock(&shared.listeners).remove_unix_file(&node);
+        if code == 0 {
+            node.log(Level::Warning, "Redis is now ready to exit, bye bye...");
+        }
+        // The operating system takes memory back faster than we could free it.
+        std::process::exit(code);
+    };
+    let spawned = std::thread::Builder::new().name("end".to_owned()).spawn(end);
+    spawned.map(drop).map_err(|error| os_words(&error))
 }
 
 fn worker_count(config: &Config) -> usize {

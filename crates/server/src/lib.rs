@@ -1,10 +1,10 @@
 //! Sockets, files, threads, signals and clocks around the engine.
 //!
 //! ```text
-//! boot ─► workers (one a core): poll, conn, listen, link ─► engine
+//! boot ─► workers (one a core, the first on the main thread): poll, conn, listen, link ─► engine
 //!     ├─► signals: hears of them, and tells the housekeeper
-//!     ├─► the housekeeper: the end, cron, the start of jobs (snapshots)
-//!     └─► the main thread waits for the end
+//!     ├─► the housekeeper: shutdowns, cron, the start of jobs (snapshots)
+//!     └─► end: waits for the exit code, tidies up and ends the process
 //! ```
 
 mod boot;

@@ -17,14 +17,21 @@ pub(crate) fn sleeps(server: &Server, thread: &str) -> u64 {
             .flatten()
             .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
         let status = texts.find(|text| text.starts_with(&format!("Name:\t{thread}\n")));
-        count = status.and_then(|status| {
-            let lines = status.lines();
-            let mut counts = lines.filter_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
-            counts.next().map(|count| count.trim().parse().expect("a number"))
-        });
+        count = status.and_then(|status| count_of(&status));
         count.is_some()
     });
     count.expect("just seen")
+}
+
+/// The same of the main thread, which is worker 0.
+pub(crate) fn sleeps_of_main(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
+    count_of(&status.expect("it runs")).expect("Linux counts them")
+}
+
+fn count_of(status: &str) -> Option<u64> {
+    let mut counts = status.lines().filter_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+    counts.next().map(|count| count.trim().parse().expect("a number"))
 }
 
 #[test]

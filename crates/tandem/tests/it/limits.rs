@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tandem_harness::{Client, Folder, Kind, Server, Sync, Value, wait_until};
 
+use crate::idle::sleeps_of_main;
 use crate::tandem;
 
 /// Sets a limit of a running process: `--what=soft:` leaves the hard one, which it may be too late
@@ -111,11 +112,6 @@ fn without_room_for_one_client_it_does_not_start() {
     assert!(output.contains(said), "{output}");
 }
 
-/// How often the worker that accepts has gone to sleep.
-fn sleeps(server: &Server) -> u64 {
-    crate::idle::sleeps(server, "worker-0")
-}
-
 /// The address space that it has mapped, in bytes.
 fn mapped(server: &Server) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
@@ -135,8 +131,8 @@ fn without_descriptors_it_waits_and_does_not_spin() {
     let waiting = Client::connect(server.port());
     // The log cannot be opened either; but who waits sleeps, and the system counts that. One that
     // spins never does.
-    let before = sleeps(&server);
-    wait_until("it waits between its tries", || sleeps(&server) >= before + 10);
+    let before = sleeps_of_main(&server);
+    wait_until("it waits between its tries", || sleeps_of_main(&server) >= before + 10);
     assert_eq!(c.run("PING").text(), "PONG");
     set_limit(&server, "--nofile=1000:");
     let mut waiting = waiting;
@@ -191,8 +187,8 @@ fn the_want_of_descriptors_is_said_once_and_not_for_each_try() {
     set_limit(&server, "--nofile=3:");
     let mut waiting: Vec<Client> = (0..5).map(|_| Client::connect(server.port())).collect();
     wait_until("it is said", || lines_of_want(&server) > 0);
-    let before = sleeps(&server);
-    wait_until("it has tried often", || sleeps(&server) >= before + 20);
+    let before = sleeps_of_main(&server);
+    wait_until("it has tried often", || sleeps_of_main(&server) >= before + 20);
     assert_eq!(lines_of_want(&server), 1);
     set_limit(&server, "--nofile=1000:");
     for c in &mut waiting {
