@@ -200,11 +200,12 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|p| p.is_file())
 }
 
-/// Reads the runner's lines: `[ok]: case (5 ms)`, `[err]: …`, `[skip]: case`, and others. A server
-/// that did not start is told from others by the `dbfilename` it was to load.
+/// Reads the runner's lines: `[ok]: case (5 ms)`, `[err]: …`, `[skip]: case`, and others. The line
+/// behind a failure says what did not hold. A server that did not start is told from others by the
+/// `dbfilename` it was to load.
 fn parse(text: &str) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut unstarted = false;
+    let (mut unstarted, mut has_failed) = (false, false);
     for line in text.lines() {
         // Failures are told once more after this line.
         if line.trim() == "The End" {
@@ -213,6 +214,10 @@ fn parse(text: &str) -> Verdict {
         if unstarted && let Some(file) = line.strip_prefix("dbfilename ") {
             let failure = verdict.failures.last_mut().expect("it is what did not start");
             failure.push_str(&format!(" with {file}"));
+        }
+        if std::mem::take(&mut has_failed) && !unstarted && !line.starts_with('[') {
+            let failure = verdict.failures.last_mut().expect("it has failed");
+            failure.push_str(&format!("\n      {line}"));
         }
         unstarted &= !line.starts_with("ERROR:") && !line.starts_with("dbfilename ");
         if line.starts_with("[ok]: ") {
@@ -224,6 +229,7 @@ fn parse(text: &str) -> Verdict {
             || line.starts_with("[TIMEOUT]")
         {
             unstarted = line.ends_with(NO_SERVER);
+            has_failed = line.starts_with("[err]: ");
             verdict.failures.push(line.to_string());
         }
     }
@@ -239,7 +245,10 @@ mod tests {
         let text = "Testing unit/x\n[ok]: a (1 ms)\n[err]: b in tests/unit/x.tcl\nwhy\n[skip]: c\n\
                     [ignore]: d\n[exception]: Executing test client: e\n\n   The End\n\n[err]: b in x\n";
         let verdict = parse(text);
-        assert_eq!((verdict.passed, verdict.failures.len()), (1, 2));
+        assert_eq!(verdict.passed, 1);
+        let failures =
+            ["[err]: b in tests/unit/x.tcl\n      why", "[exception]: Executing test client: e"];
+        assert_eq!(verdict.failures, failures);
         assert_eq!(verdict.skipped, ["c"]);
     }
 
