@@ -20,7 +20,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::run::{build_tandem, free_port, root, target, words};
+use tandem_harness::free_port;
+
+use crate::run::{build_tandem, root, target, words};
 use crate::test::Counts;
 
 const FOLDER: &str = "docs/guide";
@@ -256,10 +258,10 @@ impl Ports {
         for block in blocks {
             for word in numbers(&block.script) {
                 if is_port(word) && !map.contains_key(word) {
-                    let mut free = free_port()?.to_string();
+                    let mut free = free_port().to_string();
                     // A number of the page, be it no port, must not be taken for one.
                     while blocks.iter().any(|block| block.names(&free)) {
-                        free = free_port()?.to_string();
+                        free = free_port().to_string();
                     }
                     map.insert(word.to_string(), free);
                 }

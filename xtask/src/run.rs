@@ -2,10 +2,8 @@
 //! and kept where a chore wants to read it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -135,22 +133,6 @@ pub(crate) fn build_tandem(profile: &str) -> Result<PathBuf, String> {
     let folder = if profile == "dev" { "debug" } else { profile };
     let binary = target().join(folder).join("tandem");
     if binary.is_file() { Ok(binary) } else { Err(format!("{} was not built", binary.display())) }
-}
-
-/// A port nobody listens on now, and never the same twice: below the range from which the kernel
-/// takes those of outgoing connections, as the integration tests choose theirs.
-pub(crate) fn free_port() -> Result<u16, String> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let place = std::process::id().wrapping_mul(7919) % 10_000;
-    let place = u16::try_from(place).expect("below 10,000");
-    for _ in 0..10_000 {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (place + step % 10_000) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err("no free port between 10000 and 20000".to_owned())
 }
 
 /// All positional words of `args`; an option is an error.

@@ -10,7 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{NAMES, Options, install, owner};
-use crate::run::{build_tandem, free_port, output, root, target};
+use tandem_harness::free_port;
+
+use crate::run::{build_tandem, output, root, target};
 use crate::test::Counts;
 
 /// One thing that must hold of an installation with the service of a port.
@@ -20,7 +22,7 @@ type Check = fn(&Options, u16) -> Result<(), String>;
 pub(crate) fn ci() -> Result<Counts, String> {
     let base = target().join("install-check");
     let _ = fs::remove_dir_all(&base);
-    let port = free_port()?;
+    let port = free_port();
     let options = Options {
         prefix: base.join("usr"),
         root: base.join("root"),
