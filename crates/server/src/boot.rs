@@ -109,8 +109,9 @@ fn serve(config: Config, config_file: Option<Vec<u8>>, bare: bool) -> Result<Inf
     if config.disable_thp() {
         process::disable_huge_pages();
     }
-    // Threads begin on their maker's CPUs.
+    // Threads begin on their maker's CPUs, and with its signals.
     process::run_on(config.server_cpulist());
+    process::leave_signals();
     let clock = Clock::start();
     let workers = worker_count(&config);
     let shared = Arc::new(Shared::new(workers, clock).map_err(|error| os_words(&error))?);
@@ -141,7 +142,7 @@ fn serve(config: Config, config_file: Option<Vec<u8>>, bare: bool) -> Result<Inf
     }
     prepare_for_crashes(&node, &log)?;
     reconfigure::show_title(&host, &node);
-    say_hello(&node, &log, workers, bare);
+    say_hello(&node, workers, bare);
     let (of_node, of_shared) = (Arc::clone(&node), Arc::clone(&shared));
     let signals = Signals::install(move || {
         of_node.log(Level::Warning, "You insist... exiting now.");
@@ -156,6 +157,7 @@ fn serve(config: Config, config_file: Option<Vec<u8>>, bare: bool) -> Result<Inf
         .inspect_err(|line| node.log(Level::Warning, line))
         .map_err(drop)
         .map_err(|()| String::new())?;
+    show_mode(&node, &log);
     *lock(&host.starter) = starter;
     let begun = begin(&node, &host, &shared, background);
     // Of a server that has ended or never began nothing is left that another could take for one.
@@ -282,7 +284,7 @@ fn work(node: &Arc<Node>, shared: &Arc<Shared>, index: usize, epoll: OwnedFd) {
     node.host.exit(1);
 }
 
-/// The thread that waits for the end, tidies up and ends the process.
+/// The thread that waits for the end, tidies up and ends the process. Signals come to it.
 fn start_end(
     node: &Arc<Node>,
     host: &Arc<ServerHost>,
@@ -292,6 +294,7 @@ fn start_end(
     let (node, host, shared) = (Arc::clone(node), Arc::clone(host), Arc::clone(shared));
     let pidfile = Arc::clone(pidfile);
     let end = move || {
+        process::take_signals();
         let code = host.wait_for_end();
         shared.temp_files.close();
         if let Some(pidfile) = lock(&pidfile).take() {
@@ -317,7 +320,7 @@ fn worker_count(config: &Config) -> usize {
 }
 
 /// The first lines of the log; `bare`: nothing was configured.
-fn say_hello(node: &Node, log: &LogSink, workers: usize, bare: bool) {
+fn say_hello(node: &Node, workers: usize, bare: bool) {
     let pid = node.identity.pid;
     node.log(Level::Warning, "oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     node.log(
@@ -333,6 +336,10 @@ fn say_hello(node: &Node, log: &LogSink, workers: usize, bare: bool) {
         node.log(Level::Warning, "Configuration loaded");
     }
     node.log_directives_without_effect();
+}
+
+/// Who sees these lines may connect.
+fn show_mode(node: &Node, log: &LogSink) {
     let port = shown_port(&node.config());
     if node.config().always_show_logo() {
         log.raw(LogLevel::Notice, &log_sink::logo("standalone", port));

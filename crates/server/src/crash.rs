@@ -81,7 +81,10 @@ pub(crate) fn handle_signals(on: bool) {
 pub(crate) fn handle_panics(log: Arc<LogSink>) {
     std::panic::set_hook(Box::new(move |panic| {
         if REPORTING.swap(true, Ordering::SeqCst) {
-            return;
+            // The main thread's end would be the process's, in the middle of the other's report.
+            loop {
+                std::thread::park();
+            }
         }
         let text = panic.payload_as_str().unwrap_or("(no text)");
         let place = panic

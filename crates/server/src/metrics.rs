@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use http::{Http, Reply, Request};
+use http::{Http, Reply, Request, TIME_LIMIT};
 use tandem_engine::commands::info;
 use tandem_engine::node::{Level, Node, Refusals, lock};
 
@@ -86,7 +86,7 @@ impl Metrics {
         std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
             let answer = |request: Request<'_>| answer(request, &node, &shared);
             // A poll stays with its thread.
-            let (begun, http) = match Http::new(its_waker, answer) {
+            let (begun, http) = match Http::new(its_waker, TIME_LIMIT, answer) {
                 Ok(http) => (Ok(()), Some(http)),
                 Err(error) => (Err(error), None),
             };

@@ -214,6 +214,34 @@ fn parse_cpus(list: &str) -> Option<Vec<usize>> {
     (!cpus.is_empty()).then_some(cpus)
 }
 
+/// The signals that a process is sent as a whole and that we handle.
+const TO_THE_PROCESS: [libc::c_int; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+
+/// Leaves the signals of a shutdown to threads that say [`take_signals`]: the caller and the
+/// threads that it makes from now on are not interrupted by them.
+pub(crate) fn leave_signals() {
+    mask(libc::SIG_BLOCK);
+}
+
+/// The calling thread takes the signals of a shutdown. One that is to be heard at once does
+/// nothing that the kernel does not interrupt.
+pub(crate) fn take_signals() {
+    mask(libc::SIG_UNBLOCK);
+}
+
+fn mask(how: libc::c_int) {
+    // SAFETY: all zeros is a set of signals, which is made empty, then given numbers that exist;
+    // the old one is not asked for.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in TO_THE_PROCESS {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

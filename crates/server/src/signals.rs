@@ -8,6 +8,9 @@
 //! The housekeeper may be in the middle of the last save, so a thread of its own hears of it,
 //! removes what is in the making, which a handler could not, and ends the process with status 1.
 //! Should that hang, on a dead disk, the next SIGINT ends the process in its handler.
+//!
+//! Handlers run on the thread "end", which sleeps: a worker may be where the kernel interrupts
+//! nobody, and of two signals that come meanwhile only one would be left.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};

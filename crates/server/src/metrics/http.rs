@@ -18,7 +18,7 @@ use tandem_engine::node::lock;
 use crate::poll::{Poll, Ready, Waker};
 
 /// How long a scraper may take to ask, to take its answer, and to close.
-const TIME_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(1);
 /// Connections at a time.
 pub(crate) const OPEN_MAX: usize = 32;
 const REQUEST_BYTES_MAX: usize = 8 << 10;
@@ -109,8 +109,9 @@ enum State {
 struct Connection {
     stream: TcpStream,
     state: State,
-    /// When this state must be over.
+    /// When this state must be over, and how long each may take.
     end: Instant,
+    limit: Duration,
 }
 
 /// What a step came to.
@@ -162,7 +163,7 @@ impl Connection {
 
     fn enter(&mut self, state: State) {
         self.state = state;
-        self.end = Instant::now() + TIME_LIMIT;
+        self.end = Instant::now() + self.limit;
     }
 }
 
@@ -177,6 +178,7 @@ fn is_again(error: &io::Error) -> bool {
 /// The connections, and how they are answered.
 pub(super) struct Http<A> {
     waker: Arc<Waker>,
+    limit: Duration,
     answer: A,
     poll: Poll,
     /// By number: the first is the oldest.
@@ -185,11 +187,12 @@ pub(super) struct Http<A> {
 }
 
 impl<A: Fn(Request<'_>) -> Reply> Http<A> {
-    /// Nobody is there yet. `waker` tells that there is another listener.
-    pub(super) fn new(waker: Arc<Waker>, answer: A) -> io::Result<Http<A>> {
+    /// Nobody is there yet. `waker` tells that there is another listener; `limit` is how long each
+    /// state of a connection may take.
+    pub(super) fn new(waker: Arc<Waker>, limit: Duration, answer: A) -> io::Result<Http<A>> {
         let poll = Poll::new()?;
         poll.add(&*waker, TOKEN_WAKE)?;
-        Ok(Http { waker, answer, poll, open: BTreeMap::new(), next: 0 })
+        Ok(Http { waker, limit, answer, poll, open: BTreeMap::new(), next: 0 })
     }
 
     /// Waits once, at most until something is due, and does what there is to do. After an
@@ -242,8 +245,9 @@ impl<A: Fn(Request<'_>) -> Reply> Http<A> {
         let token = self.next;
         self.next += 1;
         self.poll.add(&stream, token)?;
-        let end = Instant::now() + TIME_LIMIT;
-        self.open.insert(token, Connection { stream, state: State::Asking(Vec::new()), end });
+        let (state, limit) = (State::Asking(Vec::new()), self.limit);
+        let end = Instant::now() + limit;
+        self.open.insert(token, Connection { stream, state, end, limit });
         // Mostly the request has come with the connection.
         self.go_on(token);
         Ok(())
@@ -304,7 +308,9 @@ mod tests {
         let waker = Arc::new(Waker::new().expect("descriptors"));
         waker.wake();
         let listener = Mutex::new(Some(listener));
-        let mut http = Http::new(waker, answer).expect("descriptors");
+        // A stall of the machine ends nobody.
+        const LIMIT: Duration = Duration::from_secs(60);
+        let mut http = Http::new(waker, LIMIT, answer).expect("descriptors");
         let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let asker = scope.spawn(|| {
@@ -329,8 +335,8 @@ mod tests {
                 assert!(http.open.len() <= OPEN_MAX);
             }
             let took = asker.join().expect("its assertions hold");
-            // One after the other they would have had a second each.
-            assert!(took < Duration::from_secs(10), "{took:?}");
+            // One after the other they would have had that each.
+            assert!(took < LIMIT, "{took:?}");
         });
     }
 }

@@ -155,6 +155,7 @@ fn a_port_in_use_is_refused(kind: &Kind) {
     assert_eq!(code, Some(1));
     assert!(output.contains("bind: Address already in use"), "{output}");
     assert!(output.contains("Failed listening on port"), "{output}");
+    assert!(!output.contains("Running mode=standalone"), "who reads that may connect: {output}");
     assert_eq!(holder.client().run("PING").text(), "PONG");
 }
 

@@ -209,6 +209,30 @@ fn threads_run_where_they_are_told_to() {
     });
 }
 
+/// The bits of one of its sets of signals, by the numbers of the signals less one.
+fn signals(thread: &Path, set: &str) -> u64 {
+    let status = std::fs::read_to_string(thread.join("status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(set)).expect("Linux says them");
+    u64::from_str_radix(line.trim(), 16).expect("a hexadecimal number")
+}
+
+/// A worker may be where the kernel interrupts nobody; signals do not wait for it.
+#[test]
+fn one_thread_takes_the_signals_of_a_shutdown() {
+    const HUP_INT_TERM: u64 = 1 | 1 << 1 | 1 << 14;
+    let server = Server::start(&tandem(2), &[]);
+    let tasks = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+    wait_until("one thread takes them", || {
+        let open = tasks().flatten().map(|task| task.path());
+        // One that has just begun has no name yet.
+        let open: Vec<String> = open
+            .filter(|task| signals(task, "SigBlk:") & HUP_INT_TERM != HUP_INT_TERM)
+            .map(|task| std::fs::read_to_string(task.join("comm")).unwrap_or_default())
+            .collect();
+        open == ["end\n"]
+    });
+}
+
 /// What syslog gets can be seen only where nobody listens at `/dev/log` and this process may: in
 /// a container, mostly. Elsewhere it is tested that the log file gets its lines all the same.
 #[test]
