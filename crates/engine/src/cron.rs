@@ -13,6 +13,7 @@ use crate::db::deletion;
 use crate::intake::Worker;
 use crate::node::{Level, Mail, Node, Refusals};
 use crate::notify::Events;
+use crate::tracking::BROADCASTER;
 
 /// How long expired keys are deleted before the rest of what time brings has its turn.
 const EXPIRE_BUDGET_NS: u64 = 50_000_000;
@@ -71,8 +72,11 @@ impl Node {
             self.master_cron(worker);
             self.save_if_due(now);
         }
-        self.broadcast_changes();
         worker.end_turn(self);
+        // In the middle of a command it would tell of a part of its keys.
+        if self.tracking.has_news() {
+            self.host.wake(BROADCASTER);
+        }
     }
 
     /// How long [`Node::cron`] has nothing to do if nobody does anything meanwhile: from
@@ -161,7 +165,10 @@ impl Node {
     fn expire_stripe(&self, worker: &mut Worker, stripe: u16, now: Now) -> usize {
         let _inside = self.gate.enter(worker.index);
         // What was asked before may have changed before the gate was passed.
-        if self.is_replica() || self.is_paused_for_writes(now) {
+        if self.is_replica()
+            || self.is_paused_for_writes(now)
+            || !self.active_expire.load(Ordering::Relaxed)
+        {
             return 0;
         }
         let mut count = 0;
@@ -179,10 +186,10 @@ impl Node {
             for key in &keys {
                 let hash = self.keyspace.hash(key);
                 if let Some(gone) = held.take(db, key, hash) {
+                    self.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
                     self.free(gone, || lazily);
                     self.vanished(Events::EXPIRED, "expired", (db, key, hash), 0);
                     count += 1;
-                    worker.counters.expired_keys += 1;
                     worker.effects.begin_command();
                     worker.effects.send_also(db, &[deletion(lazily), key]);
                     if self.blocking.any() {

@@ -5,6 +5,8 @@
 //! is gone (deleted and told to replicas on a master, only hidden on a replica), reads count as
 //! hits or misses and move the access clock, and a change wakes those who WATCH the key.
 
+use std::sync::atomic::Ordering;
+
 use tandem_base::{DbIndex, Now, UnixMs};
 use tandem_store::{
     Detached, EntryRef, Expiry, HashMut, HashRef, KeyHash, NewHash, NewString, NotAHash, StringRef,
@@ -250,7 +252,7 @@ impl<'a> Db<'a> {
         }
         let gone = stripe.take(self.index, key, hash).expect("just seen");
         self.node.free(gone, || self.node.config().lazyfree_lazy_expire());
-        self.counters.expired_keys += 1;
+        self.node.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         let place = (self.index, key, hash);
         self.node.vanished(Events::EXPIRED, "expired", place, self.effects.client);
     }
@@ -271,7 +273,7 @@ impl<'a> Db<'a> {
         let gone = gone.expect("only a key that is there can expire");
         let lazily = self.node.config().lazyfree_lazy_expire();
         self.node.free(gone, || lazily);
-        self.counters.expired_keys += 1;
+        self.node.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
         let place = (self.index, key, hash);
         self.node.vanished(Events::EXPIRED, "expired", place, self.effects.client);
         self.effects.send_also(self.index, &[deletion(lazily), key]);

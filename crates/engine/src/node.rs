@@ -35,7 +35,7 @@ use crate::pushes::Pushes;
 use crate::replication::{Replication, SpoolError};
 use crate::shutdown::Shutdown;
 use crate::stats::Stats;
-use crate::tracking::Tracking;
+use crate::tracking::{BROADCASTER, Tracking};
 use crate::watch::Watches;
 
 /// How important a log line is; Redis's four levels.
@@ -542,9 +542,12 @@ impl Node {
         }
     }
 
-    /// Whether a worker has mail, or something for its clients.
+    /// Whether a worker has mail, or something for its clients, or for those in broadcasting mode
+    /// of what nobody's command has changed.
     pub fn has_mail(&self, worker: usize) -> bool {
-        self.mailboxes[worker].any.load(Ordering::SeqCst) || self.pushes.any(worker)
+        self.mailboxes[worker].any.load(Ordering::SeqCst)
+            || self.pushes.any(worker)
+            || (worker == BROADCASTER && self.tracking.has_news())
     }
 
     /// Takes a worker's mail.

@@ -106,7 +106,7 @@ impl Node {
                 if let Some(gone) = stripe.take(db, key, hash) {
                     self.free(gone, || self.config().lazyfree_lazy_expire());
                 }
-                worker.counters.expired_keys += 1;
+                self.stats.expired_keys.fetch_add(1, Ordering::Relaxed);
                 self.vanished(Events::EXPIRED, "expired", (db, key, hash), 0);
                 if self.blocking.any() {
                     self.blocking.mark(db, key, hash, &mut worker.effects.ready);

@@ -56,7 +56,8 @@ counters! {
     keyspace_hits,
     /// Lookups that did not.
     keyspace_misses,
-    /// Keys deleted because their time had come.
+    /// Keys deleted because their time had come. Whoever deletes one counts it in [`Stats`] before
+    /// anybody can miss it.
     expired_keys,
     /// Keys deleted because memory was short. Whoever deletes one counts it in [`Stats`] at once.
     evicted_keys,

@@ -463,8 +463,8 @@ impl Cx<'_> {
         let ticket = self.node.blocking.next_ticket.fetch_add(1, Ordering::Relaxed);
         let until = wait.until;
         let what = What::Keys(Keys { ticket, db: self.db.index, args, keys, reaches, wait });
-        let waiter = self.begin_wait(what, until);
-        self.node.blocking.enter(&waiter);
+        let blocking = &self.node.blocking;
+        self.begin_wait(what, until, |waiter| blocking.enter(waiter));
         Ok(())
     }
 
@@ -475,14 +475,18 @@ impl Cx<'_> {
         count: usize,
         until: Option<Mono>,
     ) {
-        let waiter = self.begin_wait(What::Replicas { offset, count }, until);
-        self.node.blocking.replica_waits.fetch_add(1, Ordering::Relaxed);
-        lock(&self.node.blocking.for_replicas).push(waiter);
+        let blocking = &self.node.blocking;
+        self.begin_wait(What::Replicas { offset, count }, until, |waiter| {
+            blocking.replica_waits.fetch_add(1, Ordering::Relaxed);
+            lock(&blocking.for_replicas).push(Arc::clone(waiter));
+        });
         // They may have acknowledged it since they were counted.
         self.node.serve_acked();
     }
 
-    fn begin_wait(&mut self, what: What, until: Option<Mono>) -> Arc<Waiter> {
+    /// `enter` puts the waiter where it stands. Who finds it by its client, to end the wait, finds
+    /// it there.
+    fn begin_wait(&mut self, what: What, until: Option<Mono>, enter: impl FnOnce(&Arc<Waiter>)) {
         let Client { info, reply_mode, blocked, .. } = &mut *self.client;
         assert!(blocked.is_none(), "a client waits for one thing at a time");
         let waiter = Arc::new(Waiter {
@@ -496,12 +500,14 @@ impl Cx<'_> {
         });
         let silent = matches!(reply_mode, ReplyMode::Off | ReplyMode::SkipThis);
         *blocked = Some(Blocked::Waiting(Waiting { waiter: Arc::clone(&waiter), until, silent }));
-        *lock(&info.waiter) = Some(Arc::clone(&waiter));
-        info.set_flag(ClientFlags::BLOCKED, true);
         if until.is_some() {
             self.node.blocking.timed.fetch_add(1, Ordering::Relaxed);
         }
-        waiter
+        let mut of_client = lock(&info.waiter);
+        enter(&waiter);
+        *of_client = Some(waiter);
+        drop(of_client);
+        info.set_flag(ClientFlags::BLOCKED, true);
     }
 }
 

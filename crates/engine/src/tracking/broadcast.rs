@@ -88,9 +88,14 @@ impl Prefixes {
         }
     }
 
+    /// Whether there is something to tell.
+    pub(super) fn has_news(&self) -> bool {
+        self.any_keys.load(Ordering::SeqCst)
+    }
+
     /// Tells clients what has been noted.
     pub(super) fn send(&self, node: &Node) {
-        if !self.any_keys.load(Ordering::SeqCst) || !self.any_keys.swap(false, Ordering::SeqCst) {
+        if !self.has_news() || !self.any_keys.swap(false, Ordering::SeqCst) {
             return;
         }
         for state in self.read().values() {

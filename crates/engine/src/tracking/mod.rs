@@ -57,6 +57,9 @@ impl Mode {
     }
 }
 
+/// The worker that tells clients in broadcasting mode of what no command has changed.
+pub(crate) const BROADCASTER: usize = 0;
+
 /// All that is tracked.
 #[derive(Default)]
 pub struct Tracking {
@@ -93,6 +96,11 @@ impl Tracking {
     /// How many prefixes have clients.
     pub fn prefixes(&self) -> usize {
         self.prefixes.len()
+    }
+
+    /// Whether clients in broadcasting mode wait for news.
+    pub(crate) fn has_news(&self) -> bool {
+        self.prefixes.has_news()
     }
 }
 
@@ -239,7 +247,8 @@ impl Node {
         self.limit_tracking();
     }
 
-    /// Tells clients in broadcasting mode which keys have changed since the last time.
+    /// Tells clients in broadcasting mode which keys have changed since the last time. At the end
+    /// of a worker's turn: the keys of a command of its own are told of together.
     pub fn broadcast_changes(&self) {
         self.tracking.prefixes.send(self);
     }

@@ -160,6 +160,28 @@ fn broadcasts_come_together() {
     );
 }
 
+/// The housekeeper may come between two keys of one command; what it finds is not its to tell.
+#[test]
+fn the_housekeeper_leaves_what_is_to_be_told_to_a_worker() {
+    let mut shell = Shell::new();
+    shell.run_as("b", "HELLO 3");
+    shell.run_as("b", "CLIENT TRACKING ON BCAST");
+    shell.run("MSET k1 v k2 v");
+    shell.take_pushed("b");
+    shell.run("PEXPIRE k1 10");
+    shell.run("PEXPIRE k2 10");
+    shell.take_pushed("b");
+    shell.advance_ms(11);
+    let mut cron = crate::cron::Cron::default();
+    assert!(!shell.node.tracking.has_news());
+    shell.node.cron(&mut shell.worker, &mut cron);
+    assert!(!shell.node.pushes.any(0), "half a command's keys could be among them");
+    assert!(shell.node.has_mail(0), "it does not sleep over it");
+    shell.end_turn();
+    assert_eq!(shell.take_pushed("b"), r#">["invalidate" ["k1" "k2"]]"#);
+    assert!(!shell.node.tracking.has_news());
+}
+
 #[test]
 fn expiry_is_told_and_the_table_is_limited() {
     let mut shell = Shell::new();

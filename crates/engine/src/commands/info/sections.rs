@@ -137,8 +137,8 @@ pub(super) fn stats(node: &Node, now: Now, out: &mut String) {
     }
 }
 
-/// CPU seconds. There are no children, as snapshots are taken by threads, and no thread that
-/// would be the main one.
+/// CPU seconds. There are no children, as snapshots are taken by threads, and no thread whose time
+/// would be that of all commands.
 pub(super) fn cpu(node: &Node, _: Now, out: &mut String) {
     let [system, user, children_system, children_user] = node.host.process().cpu;
     out.push_str("# CPU\r\n");
