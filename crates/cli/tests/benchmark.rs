@@ -108,12 +108,12 @@ fn output_has_the_form_of_redis_benchmark() {
     let ours = example("benchmark");
     let stock = std::path::Path::new("redis-benchmark");
     for args in [
-        &["-n", "200", "-q"][..],
-        &["-n", "200", "--csv"],
-        &["-n", "200", "-t", "ping,get"],
-        &["-n", "200", "-t", "set", "--threads", "2", "-k", "1", "-d", "100"],
-        &["-n", "200", "-q", "set", "a", "b c"],
-        &["-n", "200", "-t", "set", "ping"],
+        &["-n", "2000", "-q"][..],
+        &["-n", "2000", "--csv"],
+        &["-n", "2000", "-t", "ping,get"],
+        &["-n", "2000", "-t", "set", "--threads", "2", "-k", "1", "-d", "100"],
+        &["-n", "2000", "-q", "set", "a", "b c"],
+        &["-n", "2000", "-t", "set", "ping"],
     ] {
         let [expect, got] = [stock, &ours].map(|program| run(program, server.port, args));
         assert_eq!(shape(&got.stdout), shape(&expect.stdout), "{args:?}");

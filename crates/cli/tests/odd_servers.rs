@@ -4,14 +4,15 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 use common::example;
 
-/// Answers the first bytes of connection N with `answers[N]`, then closes it.
+/// Answers the first bytes of connection N with `answers[N]`, then says no more and closes it when
+/// the client has: what it sends meanwhile would make another end of ours, now and then.
 fn serve(answers: &[String]) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
     let port = listener.local_addr().expect("it is bound").port();
@@ -23,6 +24,8 @@ fn serve(answers: &[String]) -> (u16, JoinHandle<()>) {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request);
             let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
     (port, thread)

@@ -35,7 +35,7 @@ pub use script::{Proto, run_script};
 pub use server::{Kind, Server, free_port, require};
 pub use sync::{Sync, assert_stream, glob};
 pub use value::Value;
-pub use words::split_words;
+pub use words::{split_words, without_times};
 
 /// How long anything is waited for that ought to come at once: long enough for a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -477,6 +477,7 @@ pub fn free_port() -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait_until;
 
     /// Takes a port; [`free_port`] leaves what is taken to others.
     fn take(port: u16) -> TcpListener {
@@ -502,13 +503,15 @@ mod tests {
             drop(other);
 
             server.shutdown("NOSAVE");
-            let (other, port) = (take(server.port), server.port);
+            let (other, port, log) = (take(server.port), server.port, server.file("log"));
             let goes = std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(500));
+                wait_until("it is tried once", || {
+                    std::fs::read_to_string(&log).is_ok_and(|log| log.contains(IN_USE))
+                });
                 drop(other);
             });
             server.start_again(&[]);
-            goes.join().expect("it only sleeps");
+            goes.join().expect("it was tried");
             assert_eq!(server.client().info("tcp_port"), port.to_string());
             assert!(server.log().contains(IN_USE), "it was tried before");
         }

@@ -1,5 +1,5 @@
 //! Splitting a line into words as `redis-cli` does: blanks part words, `"…"` knows the escapes
-//! `\n \r \t \b \a \xHH \" \\`, `'…'` knows `\'` only.
+//! `\n \r \t \b \a \xHH \" \\`, `'…'` knows `\'` only. And what it prints besides answers.
 
 /// The words of `line`, or what is wrong with it.
 pub fn split_words(line: &str) -> Result<Vec<Vec<u8>>, String> {
@@ -86,9 +86,19 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
+/// What `redis-cli` has printed, without the lines that say how long a slow reply took, such as
+/// `(0.55s)`: on a busy machine any reply may.
+pub fn without_times(text: &str) -> String {
+    let is_time = |line: &str| {
+        let inner = line.strip_prefix('(').and_then(|rest| rest.strip_suffix("s)"));
+        inner.is_some_and(|number| number.contains('.') && number.parse::<f64>().is_ok())
+    };
+    text.split_inclusive('\n').filter(|line| !is_time(line.trim_end())).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::split_words;
+    use super::{split_words, without_times};
 
     #[test]
     fn words_split_as_redis_cli_splits_them() {
@@ -96,5 +106,11 @@ mod tests {
         assert_eq!(words, [&b"set"[..], b"a b", b"c'd", b"\0\r\n\"", b"", b"xyz"]);
         assert!(split_words("get \"a").is_err());
         assert!(split_words("get 'a").is_err());
+    }
+
+    #[test]
+    fn only_the_times_of_slow_replies_are_left_out() {
+        let printed = "OK\n(0.55s)\n(nil)\n(1.5)\n(integer) 1\n(12.01s)\n";
+        assert_eq!(without_times(printed), "OK\n(nil)\n(1.5)\n(integer) 1\n");
     }
 }

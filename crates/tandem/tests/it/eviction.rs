@@ -39,8 +39,14 @@ fn a_replica_that_does_not_read_its_snapshot_costs_no_more_keys_than_the_limit_a
                 || c.info_number("rdb_bgsave_in_progress") == 1
         });
         // Pieces of the snapshot wait for the replica: bytes that no eviction is for.
-        let (used, held) = used_and_not_counted(&mut c);
-        let limit = used - held - 5_000_000;
+        // It must not be growing: the two are not read at one time.
+        let mut limit = i64::MAX;
+        wait_until("as much waits as may", || {
+            let before = limit;
+            let (used, held) = used_and_not_counted(&mut c);
+            limit = used - held - 5_000_000;
+            (limit - before).abs() < 1_000_000
+        });
         c.run(&format!("CONFIG SET maxmemory {limit}")).ok();
         for n in 0..200 {
             let reply = c.run(&format!("SET new:{n} {}", "x".repeat(1000)));
