@@ -430,6 +430,7 @@ impl Node {
         let length = end.result.as_ref().ok().copied();
         let sends = self.replicas_after_snapshot(running, length);
         drop(state);
+        self.update_misconf();
         match (&end.result, running.target) {
             (Ok(_), Target::Disk) => {
                 self.log(Level::Notice, "Background saving terminated with success");
@@ -444,7 +445,6 @@ impl Node {
                 self.log(Level::Warning, &format!("Background transfer error: {why}"));
             }
         }
-        self.update_misconf();
         sends
     }
 
