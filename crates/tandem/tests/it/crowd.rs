@@ -85,7 +85,8 @@ fn a_storm_of_connections_leaves_nothing_behind(kind: &Kind) {
         storm(server.port(), each, &mut c);
         wait_until("all are gone", || c.info("connected_clients") == "1");
     }
-    wait_until("their sockets are closed", || open_files(&server) == files);
+    // One may have been open for a moment when these were counted.
+    wait_until("their sockets are closed", || open_files(&server) <= files);
     wait_until("their memory is back", || c.info_number("used_memory") < used + KEPT_BYTES);
     assert_eq!(c.info("rejected_connections"), "0");
 }

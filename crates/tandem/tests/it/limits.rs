@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tandem_harness::{Client, Folder, Kind, Server, Sync, Value, wait_until};
 
-use crate::idle::sleeps_of_main;
+use crate::idle::{sleeps, sleeps_of_main};
+use crate::service::http;
 use crate::tandem;
 
 /// Sets a limit of a running process: `--what=soft:` leaves the hard one, which it may be too late
@@ -163,9 +164,7 @@ fn metrics_that_could_not_be_served_are_served_when_they_can() {
     c.run(&line).ok();
     let port = line.rsplit_once(' ').expect("a word").1.parse().expect("a number");
     set_limit(&server, "--nofile=1000:");
-    let mut http = Client::connect(port);
-    http.send_raw(b"GET /healthz HTTP/1.0\r\n\r\n").expect("it listens");
-    assert!(http.read_to_end().expect("an answer").ends_with(b"\r\n\r\nok\n"));
+    assert!(http(port, "GET /healthz HTTP/1.0\r\n\r\n").ends_with("\r\n\r\nok\n"));
 }
 
 /// How often the log says that nothing can be accepted.
@@ -288,6 +287,10 @@ fn a_snapshot_without_its_thread_or_file_is_an_error_and_no_end() {
     // What the allocator needs for these it has.
     c.info("rdb_last_bgsave_status");
     c.run("SET a 1").ok();
+    // A thread's first allocation asks for more, and one that gets nothing ends the process.
+    wait_until("all threads have begun", || {
+        sleeps(&server, "housekeeper") >= 2 && sleeps(&server, "lazyfree") >= 1
+    });
     // No stack, of 2 MB, can be mapped; it may be that the allocator needs some pages more.
     set_limit(&server, &format!("--as={}:unlimited", mapped(&server) + (1 << 20)));
     fails(&mut c);

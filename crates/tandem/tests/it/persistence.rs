@@ -125,10 +125,12 @@ fn what_was_answered_outlives_the_end(kind: &Kind) {
             })
             .collect();
         let mut c = server.client();
-        wait_until(
-            "they count",
-            || matches!(c.run("GET count5"), Value::Bulk(count) if count.len() > 2),
-        );
+        wait_until("all of them count", || {
+            (0..6).all(|number| {
+                let count = c.run(&format!("GET count{number}"));
+                matches!(count, Value::Bulk(count) if count.len() > 2)
+            })
+        });
         if how == "SIGTERM" {
             server.terminate();
         } else {
@@ -274,6 +276,7 @@ fn a_replica_that_cannot_save_says_so_and_follows(master: &Kind, replica: &Kind)
     c.run("CONFIG SET save \"1000 1000\" dbfilename blocked.rdb").ok();
     c.run("BGSAVE");
     wait_until("the save has failed", || c.info("rdb_last_bgsave_status") == "err");
+    wait_until("its consequences are drawn", || c.run("PING").error().is_some());
     let misconf = |value: Value| {
         let error = value.error().expect("it is refused");
         assert!(error.starts_with("MISCONF"), "{error}");
@@ -324,7 +327,7 @@ fn flushall_lets_a_replica_have_the_snapshot_that_it_waits_for() {
     let master = Server::start(&tandem(4), &["--repl-diskless-sync", "no", "--save", "3600 1"]);
     let mut c = master.client();
     c.run("DEBUG POPULATE 2000").ok();
-    c.run("CONFIG SET rdb-key-save-delay 1000").ok();
+    c.run("CONFIG SET rdb-key-save-delay 10000").ok();
     c.run("BGSAVE");
     let replica = Server::start(&tandem(1), &[]);
     replica.replicate(master.port());
@@ -424,6 +427,10 @@ fn a_second_interrupt_waits_for_no_save_and_leaves_no_file(kind: &Kind) {
         wait_until("its file is there", || in_the_making(&server) == [name.as_str()]);
         if by_client {
             signal(&server, "-INT");
+            if !kind.is_tandem() {
+                // Its handler is still at work, and the next would be another thread's first.
+                server.wait_for_log("Received SIGINT scheduling shutdown");
+            }
             assert_eq!(in_the_making(&server), [name]);
         }
         signal(&server, "-INT");
@@ -438,7 +445,7 @@ fn a_second_interrupt_waits_for_no_save_and_leaves_no_file(kind: &Kind) {
 
 #[test]
 fn a_replica_that_ends_during_a_transfer_leaves_no_file() {
-    let master = Server::start(&tandem(1), &["--rdb-key-save-delay", "5000"]);
+    let master = Server::start(&tandem(1), &["--rdb-key-save-delay", "20000"]);
     master.client().run("DEBUG POPULATE 1000 key 10000").ok();
     let mut replica = Server::start(&tandem(2), &[]);
     replica.client().run("SET something to-lose").ok();

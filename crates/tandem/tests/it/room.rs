@@ -39,6 +39,11 @@ fn news_of_evictions_evict_nothing(kind: &Kind) {
     }
     // Buffers of idle connections are given back within two seconds.
     std::thread::sleep(Duration::from_millis(2500));
+    wait_until("what Redis reads into is given back, too", || {
+        let clients = c.run("CLIENT LIST").text();
+        let mut others = clients.lines().filter(|line| !line.contains(" cmd=client|list "));
+        others.all(|line| line.contains(" qbuf-free=0 "))
+    });
     let limit = c.info_number("used_memory") - 40_000;
     set(&mut c, "maxmemory", &limit.to_string());
     wait_until("there is room", || c.info_number("evicted_keys") >= 10);
