@@ -195,10 +195,10 @@ fn begin(
         .map_err(|_| String::new())?;
     let workers = shared.loads.len();
     // Clients, who may take the last descriptor, come with the first worker.
-    let descriptor = |_| Poll::descriptor().map_err(|error| os_words(&error));
-    let of_first = descriptor(0)?;
-    let of_others = (1..workers).map(descriptor).collect::<Result<Vec<_>, _>>()?;
-    let of_housekeeper = descriptor(workers)?;
+    let descriptor = || Poll::descriptor().map_err(|error| os_words(&error));
+    let of_first = descriptor()?;
+    let of_others = (1..workers).map(|_| descriptor()).collect::<Result<Vec<_>, _>>()?;
+    let of_housekeeper = descriptor()?;
     let pidfile = PidFile::create(node.config().pidfile(), background);
     let pidfile = Arc::new(Mutex::new(pidfile));
     start_end(node, host, shared, &pidfile)
